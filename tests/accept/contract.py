@@ -41,7 +41,7 @@ async def accept(stack: Stack, tell: Callable[[str], None]) -> list[Figure]:
             tell(f"{name}: {failure}")
         tell(f"{name}: the whole output is in {FOLDER / name}.txt")
         cases += report["test_cases"]["generated"]
-        operations, tested = report["operations"]["total"], report["operations"]["tested"]
+        operations, tested = report["operations"]["selected"], report["operations"]["tested"]
         figures += [
             expect(f"{name}: operations tried", operations, tested),
             expect(f"{name}: failures", 0, len(failures)),

@@ -109,9 +109,10 @@ async def test_what_a_path_does_not_take_names_what_it_takes(app: FastAPI, clien
     taken: dict[str, set[str]] = {}
     for method, path, _ in list_operations(app):
         taken.setdefault(path, set()).add(method)
-    taken["/v1/coupons/redemptions"].add("get")  # a code may be called so
     for path, methods in taken.items():
         for method in METHODS - methods:
+            if (method, path) == ("get", "/v1/coupons/redemptions"):
+                continue  # a code may be called so
             answer = await client.request(method, path)
             allowed = answer.headers.get("Allow")
             assert (answer.status_code, allowed) == (405, ", ".join(sorted(map(str.upper, methods)))), (method, path)

@@ -475,3 +475,25 @@ async def test_points_that_could_never_be_spent_are_refused(acme: AsyncClient) -
             "/v1/campaigns", json={"campaign_id": "q", "definition": QUEST | {"rewards": [reward]}}
         )
         assert refused.json()["errors"][0]["at"] == f"/definition/rewards/0/{at}"
+
+
+async def test_ids_that_an_erased_user_had_are_told_to_nobody(acme: AsyncClient, database: str) -> None:
+    """Given that the rows of who was erased are under a pseudonym by now, and somebody else is called so."""
+    await give(acme, 30, "a1")
+    spend, gift = {"spend_id": "s1", "amount": 20}, {"gift_id": "g1", "to_user_id": "bob", "amount": 5}
+    assert (await acme.post(f"{PURSE}/spends", json=spend)).status_code == 201
+    assert (await acme.post(f"{PURSE}/gifts", json=gift)).status_code == 201
+    with psycopg.connect(database) as owner:
+        for table in ("wallet", "wallet_transfer", "wallet_lot", "wallet_draw"):
+            owner.execute(f"UPDATE {table} SET user_id = 'erased' WHERE user_id = 'ada'")
+    await give(acme, 30, "a2")
+    for path, body in (
+        ("spends", spend),
+        ("holds", {"hold_id": "s1", "amount": 20}),
+        ("spends/s1/refund", {}),
+        ("gifts", gift),
+        ("adjustments", {"adjustment_id": "a1", "amount": 30, "reason": "goodwill"}),
+    ):
+        answer = await acme.post(f"{PURSE}/{path}", json=body)
+        assert (answer.status_code, "erased" in answer.text) == (409, True), (path, answer.text)
+    assert (await acme.get(PURSE)).json()["active"] == 30

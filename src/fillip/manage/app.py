@@ -214,7 +214,8 @@ def build_app(
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
     app.router.routes.extend(extra_routes)
-    app.add_middleware(ProblemMiddleware, bare={route.path for route in app.router.routes if isinstance(route, Route)})
+    pages = (route for route in app.router.routes if isinstance(route, Route) and "GET" in (route.methods or ()))
+    app.add_middleware(ProblemMiddleware, bare={route.path for route in pages})
     _extend_openapi(app, dict(extra_paths or {}), dict(extra_schemas or {}))
     return app
 

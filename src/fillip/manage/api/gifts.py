@@ -56,7 +56,7 @@ async def give_points(
         giver, receiver = wallets[mine], wallets[theirs]
         if giver.fresh:
             raise NotFound(f"user '{user_id}' has no wallet of {currency}")
-        if before := await find_transfer(work.connection, work.caller, transfer_id):
+        if before := await find_transfer(work.connection, work.caller, purse.users, transfer_id):
             others = await find_others(work.connection, work.caller, [before])
             to_user_id = others.get(transfer_id)
             if before.amount != body.amount or to_user_id not in (body.to_user_id, theirs[1]):

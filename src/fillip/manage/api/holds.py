@@ -75,7 +75,7 @@ async def hold_points(
             raise Conflict(message, at="/amount")
         response.status_code = 200
         return _describe(before.hold, now)
-    if await find_transfer(work.connection, work.caller, transfer_id):
+    if await find_transfer(work.connection, work.caller, purse.users, transfer_id):
         raise Conflict(f"'{body.hold_id}' is a spend: give the hold an id of its own", at="/hold_id")
     await open_page(work.connection, wallet)
     if not wallet.hold(transfer_id, body.hold_id, body.amount, now):

@@ -19,7 +19,7 @@ from fillip.http.errors import Conflict, Invalid, NotFound
 from fillip.http.export import CSV_TOO, answer_as_asked
 from fillip.http.fields import Currency, InstantOrDay, OwnId, Part, Reason, UserId, give_examples
 from fillip.http.page import Page, Pages, TimedPages, answer_page
-from fillip.manage.merge.postgres import find_made, share_purse, share_user
+from fillip.manage.merge.postgres import Purse, find_made, share_purse, share_user
 from fillip.manage.request.route import Posting, Reading, Route, UnitOfWork
 from fillip.manage.tenant.postgres import find_tenant
 from fillip.manage.wallet import lots_postgres, postgres
@@ -202,7 +202,7 @@ async def spend_points(
     _, transfer_id = await find_made(
         work.connection, work.caller, purse, lambda key: identify_spend(key, body.spend_id)
     )
-    if before := await find_transfer(work.connection, work.caller, transfer_id):
+    if before := await find_transfer(work.connection, work.caller, purse.users, transfer_id):
         if before.kind == "hold":
             raise Conflict(
                 f"'{body.spend_id}' is a hold: capture it, or give the spend an id of its own", at="/spend_id"
@@ -237,7 +237,7 @@ async def refund_spend(
         purse = await share_purse(work.connection, work.caller, user_id, currency)
         held = await lock_wallet(work.connection, purse.key, now)
         key, name = await find_made(work.connection, work.caller, purse, lambda key: identify_spend(key, spend_id))
-        spent = await find_transfer(work.connection, work.caller, name)
+        spent = await find_transfer(work.connection, work.caller, purse.users, name)
         if spent is None:
             raise NotFound(f"there is no spend '{spend_id}' in this wallet")
         if spent.kind == "hold":
@@ -245,7 +245,7 @@ async def refund_spend(
         done, returned = await find_refund(work.connection, held, spent, asked.name, asked.amount)
         if done.last_id and done.is_done:
             response.status_code = 200
-            return await _tell_again(work, held, done.last_id)
+            return await _tell_again(work, purse, done.last_id)
         rows = find_rows(work.connection)
         if portions is None or portions.top != spent.amount - returned:
             portions = await rows.read_portions(held, spent, returned)
@@ -270,10 +270,10 @@ async def adjust_points(
     _, transfer_id = await find_made(
         work.connection, work.caller, purse, lambda key: identify_adjustment(key, body.adjustment_id)
     )
-    if before := await find_transfer(work.connection, work.caller, transfer_id):
+    if before := await find_transfer(work.connection, work.caller, purse.users, transfer_id):
         _check_same(before, body.amount, body.adjustment_id)
         response.status_code = 200
-        return await _tell_again(work, held, transfer_id)
+        return await _tell_again(work, purse, transfer_id)
     if expires_at and expires_at <= now:
         raise Invalid("must lie in the future: the points would expire at once", at="/expires_at")
     if body.amount < 0:
@@ -331,13 +331,13 @@ def _tell(held: Wallet, transfer_id: UUID) -> TransferAnswer:
     return _describe_transfer(replace(made, pending_after=end.pending_after, active_after=end.active_after))
 
 
-async def _tell_again(work: UnitOfWork, held: Wallet, transfer_id: UUID) -> TransferAnswer:
+async def _tell_again(work: UnitOfWork, purse: Purse, transfer_id: UUID) -> TransferAnswer:
     """The same of one that was made before."""
-    transfer = await find_transfer(work.connection, work.caller, transfer_id)
+    transfer = await find_transfer(work.connection, work.caller, purse.users, transfer_id)
     if transfer is None:
         raise Crash(f"transfer {transfer_id} is not there")
     owner = (await postgres.find_owners(work.connection, work.caller, [transfer_id]))[transfer_id]  # as it was then
-    end = await postgres.find_end(work.connection, (held.key[0], owner, held.key[2]), transfer)
+    end = await postgres.find_end(work.connection, (purse.key[0], owner, purse.key[2]), transfer)
     return _describe_transfer(replace(transfer, pending_after=end.pending_after, active_after=end.active_after))
 
 

@@ -56,6 +56,11 @@ class Purse(Struct, frozen=True):
     key: WalletKey
     others: Sequence[str] = ()
 
+    @property
+    def users(self) -> Sequence[str]:
+        """All ids of its user."""
+        return self.key[1], *self.others
+
 
 async def share_users(connection: Connection, caller: Caller, users: Sequence[str]) -> dict[str, str]:
     """Who each of these users is by now; nobody is merged until the transaction ends."""

@@ -29,8 +29,10 @@ def _answer_invalid(request: Request, error: RequestValidationError) -> Response
 
 def _answer_http(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:  # each method of a path has a route of its own, and only the first one is asked
-        routes, path = iter_route_contexts(request.app.routes), request.scope["path"]
-        methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+        path = request.scope["path"]
+        routes = [route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(path)]
+        named = [route for route in routes if route.path == path]  # rather than as the value of another one's parameter
+        methods = {method for route in named or routes for method in route.methods or ()}
         error.headers = {"Allow": ", ".join(sorted(methods))}
     return answer_http(request, error)
 

@@ -1,6 +1,6 @@
 """Wallets as stored: shown as of now, locked with the lots that an operation needs, and written once it moved them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fillip.core.ledger.points import PAGE_LOTS, Balance, Transfer, TransferKind, WalletKey
 from fillip.core.ledger.wallet import Wallet
 from fillip.core.ports import Caller
-from fillip.http.errors import NotFound
+from fillip.http.errors import Conflict, NotFound
 from fillip.http.paging import Paging
 from fillip.manage.store.driver_postgres import DriverConnection
 from fillip.manage.store.keyset import read_page
@@ -108,11 +108,17 @@ async def list_transfers(
     return [_read_transfer(row) for row in rows], cursor
 
 
-async def find_transfer(connection: Connection, caller: Caller, transfer_id: UUID) -> Transfer | None:
-    """One transfer of the caller's tenant."""
+async def find_transfer(
+    connection: Connection, caller: Caller, users: Collection[str], transfer_id: UUID
+) -> Transfer | None:
+    """One transfer of the caller's tenant, of a user with these ids. Raises Conflict where it is somebody else's by now: the user whose id
+    went into its own was erased.
+    """
     column = wallet_transfer.c
     mine = (column.tenant_id == caller.tenant_id) & (column.transfer_id == transfer_id)
     row = (await connection.execute(select(wallet_transfer).where(mine))).one_or_none()
+    if row is not None and row.user_id not in users:
+        raise Conflict("this id was used before, for a user who was erased: give each one an id of its own")
     return None if row is None else _read_transfer(row)
 
 
