@@ -2,6 +2,7 @@
 
 from sqlalchemy import ColumnElement, Table, exists, select
 
+from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.ports import Caller
 from fillip.manage.campaign.postgres import MAX_NAMED, list_naming
 from fillip.manage.object.postgres import Objects
@@ -10,10 +11,16 @@ from fillip.manage.store.tables.book import ladder, leaderboard, points_currency
 from fillip.manage.store.tables.wallet import balance_import, wallet
 
 currencies = Objects(points_currency, "currency", "there is no definition of the currency {}")
-_IN_CAMPAIGNS = (
-    '$.rewards[*] ? (@.kind == "points").currency',
-    '$.limits[*] ? (@.reward_kind == "points").currency',
-)
+_KINDS = [kind for kind, traits in KINDS.items() if traits.wallet]
+
+
+def _ask_currency(part: str, member: str) -> str:
+    """The JSON path to the currencies of rewards, or limits, whose points go into a wallet."""
+    is_points = " || ".join(f'@.{member} == "{kind}"' for kind in _KINDS)
+    return f"$.{part}[*] ? ({is_points}).currency"
+
+
+_IN_CAMPAIGNS = (_ask_currency("rewards", "kind"), _ask_currency("limits", "reward_kind"))
 
 
 async def list_uses(connection: Connection, caller: Caller, currency: str) -> list[str]:
@@ -23,7 +30,7 @@ async def list_uses(connection: Connection, caller: Caller, currency: str) -> li
         (
             "limit",
             spending_limit.c.limit_id,
-            [*_is_of(spending_limit, caller, currency), spending_limit.c.reward_kind == "points"],
+            [*_is_of(spending_limit, caller, currency), spending_limit.c.reward_kind.in_(_KINDS)],
         ),
         ("leaderboard", leaderboard.c.leaderboard_id, _is_of(leaderboard, caller, currency)),
         ("balance import", balance_import.c.import_id, _is_imported(caller, currency)),
