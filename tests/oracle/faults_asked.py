@@ -26,6 +26,7 @@ from tests.oracle.focus import (
     BY_HAND,
     BY_HAND_OF_AN_ACTION,
     MERGED,
+    MERGED_ATTRIBUTES,
     MERGED_IN_FLIGHT,
     MERGED_LISTS,
     MERGED_QUESTS,
@@ -150,7 +151,7 @@ FAULTS_ASKED = [
     Fault(
         "attributes that stay with who was merged",
         plant_attribute(merges, "_merge_attributes", _leave_attributes),
-        MERGED,
+        MERGED_ATTRIBUTES,
     ),
     Fault("lists that stay with who was merged", plant_attribute(merges, "merge_lists", _leave_lists), MERGED_LISTS),
     Fault("events of who was merged before", plant_attribute(Resolve, "__call__", _keep_users), MERGED),

@@ -94,6 +94,7 @@ RIVALS_OF_OLD = Focus(("most", "any"), {}, ("launch_past", "fill_back"), later=(
 MERGED = Focus(("any", "early"), {"each-day": (1, 3), "rolling": (1, 3)}, ("merge", "take_back"), machine=AskingMachine)
 MERGED_QUESTS = Focus(("twice", "ladder"), rules=("merge", "take_back", "take_back_first"), machine=AskingMachine)
 MERGED_IN_FLIGHT = Focus(("any",), rules=("merge", "stall", "wake"), machine=AskingMachine)
+MERGED_ATTRIBUTES = Focus(("gold",), rules=("merge", "change"), machine=AskingMachine)
 MERGED_LISTS = Focus(("vips", "two"), rules=("merge", "change"), machine=AskingMachine)
 PUBLIC_CODES = Focus(("spring", "cart"), rules=("redeem",), machine=AskingMachine)
 BY_HAND = Focus(
