@@ -42,6 +42,10 @@ INVARIANTS = (
 def main(kills: int) -> int:
     """Run the proof; 0 when every count and every invariant holds."""
     screen = Console()
+
+    def tell(said: str) -> None:
+        screen.print(f"[dim]{said}[/]", highlight=False)
+
     with stop_on_signals(), tempfile.TemporaryDirectory(prefix="fillip-proof-") as name:
         folder = Path(name)
         ended = run_demo(folder, kills)
@@ -54,11 +58,11 @@ def main(kills: int) -> int:
             figures += asyncio.run(count_breaches(addresses.postgres_dsn))
             figures += prove_liability(addresses.postgres_dsn, folder / "state", TENANT)
             figures += prove_oracle(addresses.postgres_dsn, screen)
-        figures += prove_on_own_servers(WAL_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
+        figures += prove_on_own_servers(WAL_KILLS, tell)
         figures += prove_wallets()
         figures += prove(ROUNDS)
-        figures += prove_wait(WAIT_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
-        figures += prove_merge(MERGE_KILLS, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
+        figures += prove_wait(WAIT_KILLS, tell)
+        figures += prove_merge(MERGE_KILLS, tell)
     return 0 if show_figures(f"proof: {kills} x kill -9 of the worker", "proof", figures, screen) else 1
 
 

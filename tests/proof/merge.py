@@ -19,18 +19,18 @@ from typing import Any
 import httpx
 from msgspec import json
 
-from fillip.app.up import Stack, stop_on_signals
+from fillip.app.up import Stack
 from fillip.client.api import ApiClient
 from fillip.client.book import define_actions, launch_campaigns
-from fillip.figures import Figure, at_least, expect, note, open_screen, show_figures
+from fillip.figures import Figure, at_least, expect, note
 from tests.live.running import fetch, make_tenant, open_ledger, wait_for, wait_until_settled
-from tests.proof.forking import forking_stack
+from tests.proof.kills import GIVE_UP_S, Tell, kill_on, prove_on_own_set, run_proof
 
 KILLS, TENANT, CLIENTS, MERGERS = 20, "proof-merge", 8, 2
 VICTIMS = ("worker", "api", "sweep")
 PAIRS, AHEAD, LARGE_EVERY, LOTS = 2_000, 6, 4, 130
 """Pairs at most; those at work beside the ones merged; each so many-th has so many lots, which come over in portions."""
-AGAIN_S, MOMENT_S, GIVE_UP_S, LARGE_WITHIN_S = 0.1, 0.1, 120.0, 60.0
+AGAIN_S, MOMENT_S, LARGE_WITHIN_S = 0.1, 0.1, 60.0
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
 SIMPLE = {"kind": "SIMPLE", "action": "BUY"}
 CAMPAIGNS: dict[str, dict[str, Any]] = {
@@ -73,6 +73,11 @@ class Run:
     sent: set[str] = field(default_factory=set)
     answers: Counter[str] = field(default_factory=Counter)
     over: bool = False
+
+    def begin_kill(self) -> Callable[[], bool]:
+        """It is time for the next one in the midst of a merge, once another was answered."""
+        wanted = len(self.merged) + 1
+        return lambda: len(self.merged) >= wanted and self.merging > 0
 
 
 def build_event(name: str, user: str, amount: int) -> dict[str, Any]:
@@ -130,26 +135,7 @@ async def merge(run: Run, client: httpx.AsyncClient, kills_done: Callable[[], bo
         run.merged.add(pair)
 
 
-async def kill_on(run: Run, stack: Stack, kills: int, tell: Callable[[str], None]) -> Counter[str]:
-    """Kill one after the other, at random, each in the midst of a merge; it is started again at once."""
-    killed, began_at = Counter[str](), time.monotonic()
-    for number in range(kills):
-        wanted, give_up_at = len(run.merged) + 1, time.monotonic() + GIVE_UP_S
-        while len(run.merged) < wanted or not run.merging:
-            assert time.monotonic() < give_up_at, "nobody is merged any more"
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(random.uniform(0, MOMENT_S))
-        name = random.choice(VICTIMS)
-        await asyncio.to_thread(stack.kill, name)
-        stack.spawn(name)
-        killed[name] += 1
-        if number % 10 == 9:
-            took_s = (time.monotonic() - began_at) / (number + 1)
-            tell(f"{number + 1} kills: {dict(killed)}, {took_s:.1f} s each, {len(run.merged)} users merged")
-    return killed
-
-
-async def prove(stack: Stack, kills: int, tell: Callable[[str], None]) -> list[Figure]:
+async def prove(stack: Stack, kills: int, tell: Tell) -> list[Figure]:
     """Clients and merges beside kills, then the recount."""
     key = await asyncio.to_thread(open_book, stack)
     run, done = Run(), asyncio.Event()
@@ -158,7 +144,15 @@ async def prove(stack: Stack, kills: int, tell: Callable[[str], None]) -> list[F
         async with asyncio.TaskGroup() as group:
             shops = [group.create_task(shop(run, client, number)) for number in range(CLIENTS)]
             merges = [group.create_task(merge(run, client, done.is_set)) for _ in range(MERGERS)]
-            killed = await kill_on(run, stack, kills, tell)
+            killed = await kill_on(
+                stack,
+                VICTIMS,
+                kills,
+                begin=run.begin_kill,
+                moment_s=MOMENT_S,
+                describe=lambda: f"{len(run.merged)} users merged",
+                tell=tell,
+            )
             done.set()
             await asyncio.gather(*merges)
             run.over = True
@@ -218,19 +212,10 @@ async def list_members(client: httpx.AsyncClient) -> set[str]:
             return members
 
 
-def prove_merge(kills: int, tell: Callable[[str], None]) -> list[Figure]:
+def prove_merge(kills: int, tell: Tell) -> list[Figure]:
     """Run it on a set of its own."""
-    with forking_stack() as stack:
-        return asyncio.run(prove(stack, kills, tell))
-
-
-def main(kills: int) -> int:
-    """Run it; 0 when every figure holds."""
-    screen = open_screen()
-    with stop_on_signals():
-        figures = prove_merge(kills, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
-        return 0 if show_figures("proof: users are merged", "merge-proof", figures, screen) else 1
+    return prove_on_own_set(prove, kills, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS))
+    sys.exit(run_proof("proof: users are merged", "merge-proof", prove_merge, KILLS))

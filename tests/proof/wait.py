@@ -17,17 +17,17 @@ from typing import Any
 import httpx
 from msgspec import json
 
-from fillip.app.up import Stack, stop_on_signals
+from fillip.app.up import Stack
 from fillip.client.api import ApiClient
 from fillip.client.book import define_actions, launch_campaigns
-from fillip.figures import Figure, at_least, expect, note, open_screen, show_figures
+from fillip.core.limit import has_start
+from fillip.figures import Figure, at_least, expect, note
 from tests.live.running import make_tenant, open_ledger, wait_until_settled
-from tests.proof.forking import forking_stack
+from tests.proof.kills import GIVE_UP_S, Tell, kill_on, prove_on_own_set, run_proof
 
 KILLS, TENANT, CLIENTS, USERS, CODES = 20, "proof-wait", 12, 40, 2_000
 VICTIMS = ("worker", "api", "publish")
 AGAIN_S, REPEATED, MOMENT_S = 0.1, 0.2, 0.2
-GIVE_UP_S = 120.0
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
 SIMPLE = {"kind": "SIMPLE", "action": "BUY"}
 CAMPAIGNS: dict[str, dict[str, Any]] = {
@@ -87,6 +87,11 @@ class Run:
     unlike: list[str] = field(default_factory=list)
     over: bool = False
 
+    def begin_kill(self) -> Callable[[], bool]:
+        """It is time for the next one once about each client was answered."""
+        wanted = len(self.answers) + CLIENTS
+        return lambda: len(self.answers) >= wanted
+
 
 async def send_until_decided(run: Run, client: httpx.AsyncClient, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The answer of one request, sent again until all of it is decided."""
@@ -126,26 +131,7 @@ async def shop(run: Run, client: httpx.AsyncClient, number: int) -> None:
                     run.unlike.append(each["event_id"])
 
 
-async def kill_on(run: Run, stack: Stack, kills: int, tell: Callable[[str], None]) -> Counter[str]:
-    """Kill one after the other, at random, each in the midst of answers; it is started again at once."""
-    killed, began_at = Counter[str](), time.monotonic()
-    for number in range(kills):
-        wanted, give_up_at = len(run.answers) + CLIENTS, time.monotonic() + GIVE_UP_S
-        while len(run.answers) < wanted:
-            assert time.monotonic() < give_up_at, "nothing is answered any more"
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(random.uniform(0, MOMENT_S))
-        name = random.choice(VICTIMS)
-        await asyncio.to_thread(stack.kill, name)
-        stack.spawn(name)
-        killed[name] += 1
-        if number % 10 == 9:
-            took_s = (time.monotonic() - began_at) / (number + 1)
-            tell(f"{number + 1} kills: {dict(killed)}, {took_s:.1f} s each, {len(run.answers)} events answered")
-    return killed
-
-
-async def prove(stack: Stack, kills: int, tell: Callable[[str], None]) -> list[Figure]:
+async def prove(stack: Stack, kills: int, tell: Tell) -> list[Figure]:
     """Clients beside kills, then the comparison."""
     key = make_tenant(stack, TENANT)
     with ApiClient(stack.doors.api, key) as owner:
@@ -161,7 +147,15 @@ async def prove(stack: Stack, kills: int, tell: Callable[[str], None]) -> list[F
     ):
         for number in range(CLIENTS):
             group.create_task(shop(run, client, number))
-        killed = await kill_on(run, stack, kills, tell)
+        killed = await kill_on(
+            stack,
+            VICTIMS,
+            kills,
+            begin=run.begin_kill,
+            moment_s=MOMENT_S,
+            describe=lambda: f"{len(run.answers)} events answered",
+            tell=tell,
+        )
         run.over = True
     await wait_until_settled(stack)
     differing = await list_differing(stack, run)
@@ -183,7 +177,7 @@ async def prove(stack: Stack, kills: int, tell: Callable[[str], None]) -> list[F
 async def list_differing(stack: Stack, run: Run) -> list[str]:
     """The events whose answer is not what the ledger has."""
     async with open_ledger(stack) as ledger:
-        decisions = {event_id: list(made) for event_id, made in await ledger.fetch(DECISIONS, TENANT)}
+        decisions = {event_id: tell_starts(made) for event_id, made in await ledger.fetch(DECISIONS, TENANT)}
         balances = {event_id: [active] for event_id, active in await ledger.fetch(BALANCES, TENANT)}
     differing = []
     for event_id, told in run.answers.items():
@@ -195,6 +189,14 @@ async def list_differing(stack: Stack, run: Run) -> list[str]:
         if not same or len(told["decisions"]) != len(stored) or active != balances.get(event_id, []):
             differing.append(event_id)
     return differing
+
+
+def tell_starts(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Decisions as they are told: the window of a limit for lifetime begins on no day."""
+    for use in (use for decision in made for use in decision["limits"]):
+        if not has_start(use["window_start"], use.get("part"), use.get("resets_at")):
+            del use["window_start"]
+    return made
 
 
 def pick(told: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
@@ -213,19 +215,10 @@ def leave_out(value: Any) -> Any:  # any JSON
     return [leave_out(part) for part in value] if isinstance(value, list) else value
 
 
-def prove_wait(kills: int, tell: Callable[[str], None]) -> list[Figure]:
+def prove_wait(kills: int, tell: Tell) -> list[Figure]:
     """Run it on a set of its own."""
-    with forking_stack() as stack:
-        return asyncio.run(prove(stack, kills, tell))
-
-
-def main(kills: int) -> int:
-    """Run it; 0 when every figure holds."""
-    screen = open_screen()
-    with stop_on_signals():
-        figures = prove_wait(kills, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
-        return 0 if show_figures("proof: the answer in the same call", "wait-proof", figures, screen) else 1
+    return prove_on_own_set(prove, kills, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS))
+    sys.exit(run_proof("proof: the answer in the same call", "wait-proof", prove_wait, KILLS))

@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -24,16 +24,16 @@ from msgspec import json
 from redis.asyncio import Redis
 
 from fillip.app.settings import Settings
-from fillip.app.up import stop_on_signals
 from fillip.core.limit import CounterKey
 from fillip.core.projection import name_counter
 from fillip.embedded.ports import choose_free_port
 from fillip.embedded.servers import Servers
-from fillip.figures import Figure, at_least, at_most, expect, note, open_screen, show_figures
+from fillip.figures import Figure, at_least, at_most, expect, note
 from fillip.migrations import make_slot, migrate
 from fillip.stream.kafka import Tail, ensure_topics
 from fillip.stream.topics import Topics
 from tests.conftest import drop_slots, run_sql, swap_database
+from tests.proof.kills import Tell, run_proof
 from tests.proof.wal_equal import IN_FILES, IN_TABLES, find_targets, list_differences, read_ledger
 from tests.proof.wal_load import write_rows
 from tests.publish import rows
@@ -113,7 +113,7 @@ class Process:
 class Run:
     """What has been compared so far."""
 
-    def __init__(self, site: Site, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, folder: Path, tell: Tell) -> None:
         self.site, self.folder, self.tell = site, folder, tell
         self.publish = Process("publish", site, folder, (choose_free_port(), choose_free_port()))
         self.analyse = Process("analyse", site, folder, (choose_free_port(), choose_free_port()))
@@ -141,9 +141,7 @@ class Run:
         return round(time.monotonic() - began, 2)
 
 
-async def prove_wal(
-    site: Site, folder: Path, kills: int, tell: Callable[[str], None], *, own_server: bool
-) -> list[Figure]:
+async def prove_wal(site: Site, folder: Path, kills: int, tell: Tell, *, own_server: bool) -> list[Figure]:
     """All of it on a fresh site; the slot is made to lose its WAL only on an `own_server`, of which nobody else has need."""
     run, figures = Run(site, folder, tell), list[Figure]()
     async with _processes(run):
@@ -264,7 +262,7 @@ async def _count_announced(site: Site) -> tuple[int, int, int]:
     return len(stored - told[max(told)]), sum(count - 1 for count in seen.values()), len(stored)
 
 
-def prove_on_own_servers(kills: int, tell: Callable[[str], None]) -> list[Figure]:
+def prove_on_own_servers(kills: int, tell: Tell) -> list[Figure]:
     """Run it on servers that nobody else needs, of which PostgreSQL keeps little WAL for a slot."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fillip-proof-")))
@@ -284,13 +282,5 @@ def prove_on_own_servers(kills: int, tell: Callable[[str], None]) -> list[Figure
         return asyncio.run(prove())
 
 
-def main(kills: int) -> int:
-    """Run it; 0 when every figure holds."""
-    screen = open_screen()
-    with stop_on_signals():
-        figures = prove_on_own_servers(kills, lambda said: screen.print(f"[dim]{said}[/]", highlight=False))
-        return 0 if show_figures("proof: the write-ahead log's way", "wal-proof", figures, screen) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS))
+    sys.exit(run_proof("proof: the write-ahead log's way", "wal-proof", prove_on_own_servers, KILLS))
