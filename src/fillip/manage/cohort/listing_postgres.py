@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 from uuid import UUID
 
 import msgspec
 from prometheus_client import Histogram
-from sqlalchemy import Integer, Row, Text, Uuid, bindparam, text, update
+from sqlalchemy import Integer, Row, Text, Uuid, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from fillip.core.cohort import Members
@@ -23,6 +23,7 @@ from fillip.manage.cohort.merged_postgres import share_lists
 from fillip.manage.cohort.numbers_postgres import find_numbers, number_ids
 from fillip.manage.cohort.postgres import cohorts, shift_members
 from fillip.manage.cohort.rule_postgres import seek_rule
+from fillip.manage.cohort.statement_postgres import Kinds, load_statement
 from fillip.manage.cohort.upload_postgres import Upload, take_upload
 from fillip.manage.store.postgres import Connection, transaction
 from fillip.manage.store.tables.cohort import cohort, cohort_rule
@@ -37,13 +38,8 @@ BEHIND_S = Histogram(
 )
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
-
-def _load(name: str) -> Any:  # noqa: ANN401
-    statement = text(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    kinds: dict[str, Any] = {"tenant_id": Text(), "rule_id": Uuid(), "after": Text(), "most": Integer()}
-    return statement.bindparams(*(bindparam(n, type_=kinds[n]) for n in statement._bindparams if n in kinds))
-
-
+_KINDS: Kinds = {"tenant_id": Text(), "rule_id": Uuid(), "after": Text(), "most": Integer()}
+_load = partial(load_statement, kinds=_KINDS)
 _PICK_CHANGED, _PICK_ALL, _LOOK_UP = _load("pick_changed"), _load("pick_all"), _load("look_up")
 
 

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from pyroaring import BitMap
-from sqlalchemy import Integer, LargeBinary, Row, Text, Uuid, bindparam, select, text
+from sqlalchemy import Integer, LargeBinary, Row, Text, Uuid, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from fillip.core.cohort import CHUNK_BITS, NOBODY, Members, find_changed, join_chunks, list_chunks
 from fillip.core.ports import Caller
 from fillip.http.cursor import read_cursor, write_cursor
 from fillip.http.paging import Paging
+from fillip.manage.cohort.statement_postgres import Kinds, load_statement
 from fillip.manage.store.keyset import RowPage
 from fillip.manage.store.postgres import Connection
 from fillip.manage.store.tables.cohort import user_numbering
@@ -22,16 +23,11 @@ LAST_NUMBER = 2**31 - 1
 PIECE_CHUNKS = 256
 """Some 2 MiB."""
 
-
-def _load(name: str) -> Any:  # noqa: ANN401
-    statement = text(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    kinds: dict[str, Any] = {
-        "content_id": Uuid(), "chunks": ARRAY(Integer), "members": ARRAY(LargeBinary), "numbers": ARRAY(Integer),
-        "tenant_id": Text(), "user_id": Text(), "version": Integer(),
-    }  # fmt: skip
-    return statement.bindparams(*(bindparam(n, type_=kinds[n]) for n in statement._bindparams if n in kinds))
-
-
+_KINDS: Kinds = {
+    "content_id": Uuid(), "chunks": ARRAY(Integer), "members": ARRAY(LargeBinary), "numbers": ARRAY(Integer),
+    "tenant_id": Text(), "user_id": Text(), "version": Integer(),
+}  # fmt: skip
+_load = partial(load_statement, kinds=_KINDS)
 _CHUNKS, _LEAVE, _WRITE = _load("chunks"), _load("leave_chunks"), _load("write_chunks")
 _CHUNKS_OF = _load("chunks_of")
 _LEAVE_LIST, _MINE, _NAMES = _load("leave_list"), _load("list_mine"), _load("name_users")

@@ -1,11 +1,11 @@
 """Users of cohorts' lists that are merged: whoever changes lists has nobody merged meanwhile, and names each user as who it is by now."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from msgspec import convert
-from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, Text, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, Text, Uuid, select, text
 from sqlalchemy.exc import DBAPIError
 
 from fillip.core.cohort import NOBODY, Members, find_changed, join_chunks, list_chunks
@@ -16,6 +16,7 @@ from fillip.manage.book.postgres import record_changes
 from fillip.manage.cohort.members_postgres import list_cohorts
 from fillip.manage.cohort.merged_tallies_postgres import merge_tallies
 from fillip.manage.cohort.numbers_postgres import find_numbers, number_ids
+from fillip.manage.cohort.statement_postgres import Kinds, load_statement
 from fillip.manage.store.postgres import Connection, find_state
 from fillip.manage.store.tables.cohort import cohort
 from fillip.manage.store.tables.tenant import user_merge
@@ -24,16 +25,11 @@ SURE_AFTER = timedelta(minutes=1)
 """A merge is dated some time before its commit, never so long."""
 _LOCK_NOT_AVAILABLE = "55P03"
 
-
-def _load(name: str) -> Any:  # noqa: ANN401
-    statement = text(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    kinds: dict[str, Any] = {
-        "tenant_id": Text(), "content_ids": ARRAY(Uuid()), "chunks": ARRAY(Integer()), "versions": ARRAY(Integer()),
-        "members": ARRAY(LargeBinary()), "cohort_ids": ARRAY(Text()), "sizes": ARRAY(BigInteger()), "octets": ARRAY(BigInteger()),
-    }  # fmt: skip
-    return statement.bindparams(*(bindparam(n, type_=kinds[n]) for n in statement._bindparams if n in kinds))
-
-
+_KINDS: Kinds = {
+    "tenant_id": Text(), "content_ids": ARRAY(Uuid()), "chunks": ARRAY(Integer()), "versions": ARRAY(Integer()),
+    "members": ARRAY(LargeBinary()), "cohort_ids": ARRAY(Text()), "sizes": ARRAY(BigInteger()), "octets": ARRAY(BigInteger()),
+}  # fmt: skip
+_load = partial(load_statement, kinds=_KINDS)
 _SHARE, _HOLD = text("SELECT share_lists(:tenant_id)"), text("SELECT hold_lists(:tenant_id)")
 _LOOK_UP, _CHUNKS = _load("look_up"), _load("chunks_of_some")
 _LEAVE, _WRITE, _SHIFT = _load("leave_some_chunks"), _load("write_some_chunks"), _load("shift_some")

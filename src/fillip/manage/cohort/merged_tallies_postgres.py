@@ -1,29 +1,24 @@
 """What is counted of a merged user by the rules of cohorts is counted of the other."""
 
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from msgspec import convert
-from sqlalchemy import ARRAY, Boolean, DateTime, LargeBinary, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Boolean, DateTime, LargeBinary, Text, Uuid
 
 from fillip.core.ports import Caller
 from fillip.core.tally import CohortRule, Tally, unpack_tally
+from fillip.manage.cohort.statement_postgres import Kinds, load_statement
 from fillip.manage.store.postgres import Connection
 
-
-def _load(name: str) -> Any:  # noqa: ANN401
-    statement = text(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    instants = ARRAY(DateTime(timezone=True))
-    kinds: dict[str, Any] = {
-        "tenant_id": Text(), "user_id": Text(), "into": Text(), "rules": ARRAY(Uuid()), "terms": ARRAY(LargeBinary()),
-        "members": ARRAY(Boolean()), "listed": ARRAY(Boolean()), "leave": instants, "forget": instants,
-    }  # fmt: skip
-    return statement.bindparams(*(bindparam(n, type_=kinds[n]) for n in statement._bindparams if n in kinds))
-
-
+_KINDS: Kinds = {
+    "tenant_id": Text(), "user_id": Text(), "into": Text(), "rules": ARRAY(Uuid()), "terms": ARRAY(LargeBinary()),
+    "members": ARRAY(Boolean()), "listed": ARRAY(Boolean()), "leave": ARRAY(DateTime(timezone=True)), "forget": ARRAY(DateTime(timezone=True)),
+}  # fmt: skip
+_load = partial(load_statement, kinds=_KINDS)
 _READ, _WRITE = _load("read_two_tallies"), _load("write_merged_tallies")
 
 

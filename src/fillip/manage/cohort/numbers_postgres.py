@@ -1,22 +1,18 @@
 """The numbers of some users, of whom those without one get theirs where a list is to name them."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Row, Text, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Row, Text
 
 from fillip.core.ports import Caller
 from fillip.http.errors import QuotaExceeded
+from fillip.manage.cohort.statement_postgres import Kinds, load_statement
 from fillip.manage.store.postgres import Connection
 
-
-def _load(name: str) -> Any:  # noqa: ANN401
-    statement = text(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    kinds: dict[str, Any] = {"tenant_id": Text(), "users": ARRAY(Text()), "first": BigInteger()}
-    return statement.bindparams(*(bindparam(n, type_=kinds[n]) for n in statement._bindparams if n in kinds))
-
-
+_KINDS: Kinds = {"tenant_id": Text(), "users": ARRAY(Text()), "first": BigInteger()}
+_load = partial(load_statement, kinds=_KINDS)
 _FIND, _HOLD, _GIVE = _load("find_numbers"), _load("hold_numbering"), _load("give_numbers")
 
 
