@@ -12,6 +12,8 @@ MEDIA_TYPE = "application/problem+json"
 _NAMES = re.compile(r"[^.\[\]`]+")
 """The names and positions in a place as msgspec writes it: .lines[0].amount, with a ` behind it."""
 
+NEEDED, UNKNOWN = "is needed", "unknown field: mind its spelling, or leave it out"
+"""What is told of a field that is not there, and of one that nobody reads."""
 _FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 """What msgspec says of a field without its place: that of the object."""
 
@@ -53,7 +55,7 @@ def read_fault(error: Exception) -> Fault:
     message, _, place = str(error).partition(" - at `$")
     path = _NAMES.findall(place)
     if field := _FIELD.fullmatch(message):
-        message = "is needed" if field[1] == "missing required" else "unknown field: mind its spelling, or leave it out"
+        message = NEEDED if field[1] == "missing required" else UNKNOWN
         path.append(field[2])
     return Fault(write_pointer(path), message)
 

@@ -11,7 +11,8 @@ from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
-from msgspec import Raw, Struct, json
+from msgspec import Raw, Struct, convert, json
+from msgspec.structs import replace
 
 from fillip.core.campaign.reward_kind import KINDS
 from fillip.core.errors import Retry
@@ -53,19 +54,9 @@ class _Reward(Struct, frozen=True):
     currency: str | None = None
 
 
-class _StoredUse(Struct, frozen=True):
+class _StoredUse(UseTold, frozen=True, gc=False):
     """A use as the ledger has it: `part` is of rolling windows."""
 
-    limit_id: str
-    key: str
-    window_start: str
-    version: int
-    used_before: int
-    amount: int
-    cap: int
-    wanted: int | None = None
-    time_zone: str | None = None
-    resets_at: str | None = None
     part: int | None = None
 
 
@@ -206,18 +197,8 @@ def _read_decision(row: asyncpg.Record, incentives: _Incentives) -> DecisionTold
 
 
 def _tell_use(use: _StoredUse) -> UseTold:
-    return UseTold(
-        limit_id=use.limit_id,
-        key=use.key,
-        window_start=use.window_start if has_start(use.window_start, use.part, use.resets_at) else None,
-        version=use.version,
-        used_before=use.used_before,
-        amount=use.amount,
-        cap=use.cap,
-        wanted=use.wanted,
-        time_zone=use.time_zone,
-        resets_at=use.resets_at,
-    )
+    begins = has_start(use.window_start or "", use.part, use.resets_at)
+    return convert(use if begins else replace(use, window_start=None), UseTold, from_attributes=True)
 
 
 def _read_incentive(row: asyncpg.Record) -> IncentiveTold:

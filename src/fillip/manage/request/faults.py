@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-from fillip.core.problem import Fault, write_pointer
+from fillip.core.problem import NEEDED, UNKNOWN, Fault, write_pointer
 from fillip.manage.request.known_fields import list_known_fields
 
 _WORDS: Mapping[str, str] = {
-    "extra_forbidden": "unknown field: mind its spelling, or leave it out",
-    "missing": "is needed",
+    "extra_forbidden": UNKNOWN,
+    "missing": NEEDED,
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
