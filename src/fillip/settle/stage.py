@@ -255,7 +255,8 @@ async def settle_matches(
     seen = await ledger.read_counters(hinted) if hinted else {}
     weighing = (((request, refuse_early(request, caps, seen) if seen else None),) for request in requests)
     weighed = await take_all(weighing, ledger.stay)
-    locked = await _lock(ledger, [request for request, refused in weighed if not refused], [] if caps else limits)
+    taken = [request for request, refused in weighed if not refused]
+    locked = await _lock(ledger, taken, limits=[] if caps else limits)
     caps = caps or locked.caps
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
     decided = decide(weighed, counters, caps, inbox_heads, locked.stock, instances, datetime.now(UTC), open_winners)
@@ -275,7 +276,7 @@ async def _settle_in_turn(ledger: LedgerTransaction, fresh: Sequence[Match], rec
     limit_terms = await ledger.reversals.share_limit_terms(limits) if limits else {}
     caps = {limit: terms.cap for limit, terms in limit_terms.items()}
     instances = await _lock_instances(ledger, fresh)
-    locked = await _lock(ledger, requests, [], found, found.list_credits(limit_terms))
+    locked = await _lock(ledger, requests, found=found, credits_=found.list_credits(limit_terms))
     counters, inbox_heads = dict(locked.counters), dict(locked.inbox_heads)
     reversal_batch = ReversalBatch(
         ledger.reversals,
@@ -361,7 +362,8 @@ def _sum_up(
 async def _lock(
     ledger: LedgerTransaction,
     requests: Sequence[GrantRequest],
-    limits: Sequence[tuple[str, str]],
+    *,
+    limits: Sequence[tuple[str, str]] = (),
     found: ReversalContext = NOTHING,
     credits_: Sequence[CounterCredit] = (),
 ) -> _Locked:
@@ -381,7 +383,7 @@ async def _lock(
     badges, codes = sorted(list_badges(wanted)), count_codes(wanted)
     last = shared if badges or codes else []  # stock is locked before what is shared
     keys = sorted({*list_wallets(requests), *found.wallets})
-    pending = RowsToLock(own, keys, users, [] if last else shared, limits)
+    pending = RowsToLock(own=own, wallets=keys, users=users, shared=[] if last else shared, limits=limits)
     rows = await ledger.lock_rows(pending) if users or keys or charged or limits else LockedRows()
     held = await ledger.read_badges(badges) if badges else ()
     stock = Stock(await ledger.lock_codes(codes) if codes else {}, held)

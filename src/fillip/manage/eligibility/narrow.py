@@ -55,11 +55,8 @@ class Narrowing:
     def _find_ties(self, candidate: Candidate) -> set[Tie]:
         """Of a candidate that comes again with another amount they are the same."""
         known = self._ties.get(id(candidate))
-        if known is None:
-            known = self._ties[id(candidate)] = (
-                candidate,
-                set(self._list_ties(candidate)),
-            )  # held, so that its id stays its own
+        if known is None:  # it is held, so that its id stays its own
+            known = self._ties[id(candidate)] = candidate, set(self._list_ties(candidate))
         return known[1]
 
     def _list_ties(self, candidate: Candidate) -> Iterator[Tie]:

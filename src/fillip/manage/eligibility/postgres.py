@@ -22,18 +22,9 @@ from fillip.rows.limit.postgres import know_parts
 from fillip.rows.quest.postgres import read_instance
 
 _INSTANCE = (
-    *(
-        "campaign_id",
-        "instance_key",
-        "occurrence",
-        "campaign_version",
-        "state",
-        "started_at",
-        "ends_at",
-        "start_event_key",
-    ),
-    *("start_event_id", "start_event_source", "start_offset", "steps", "start_attributes", "completed_by", "route"),
-)
+    "campaign_id", "instance_key", "occurrence", "campaign_version", "state", "started_at", "ends_at", "start_event_key",
+    "start_event_id", "start_event_source", "start_offset", "steps", "start_attributes", "completed_by", "route",
+)  # fmt: skip
 """The columns of an instance, as read_user.sql has them."""
 _SQL = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.sql")}
 
